@@ -14,8 +14,8 @@ use crate::records::MOST;
 
 /// A server says that it is there more often than this.
 const SILENCE: Duration = Duration::from_secs(60);
-/// No event is longer.
-const LONGEST: usize = 1 << 20;
+/// No event is longer: its payload is at most 256 KiB, and six times as long if all of its characters are escaped.
+const LONGEST: usize = 2 << 20;
 
 #[async_trait]
 impl Events for Client {
@@ -142,5 +142,13 @@ mod tests {
             assert_eq!(found, expected, "in pieces of {length}");
         }
         assert!(Reader::default().feed(&vec![b'x'; LONGEST + 1]).is_err());
+    }
+
+    #[test]
+    fn s17_an_event_whose_payload_is_escaped_does_not_end_the_stream() {
+        let payload = "\u{7f}".repeat(256 << 10);
+        let data = outrigger_api::text::json(&format!("{{\"payload\":\"{payload}\"}}")).into_owned();
+        let blocks = Reader::default().feed(format!("data: {data}\n\n").as_bytes()).expect("it is read");
+        assert_eq!(blocks, [Block { problem: false, data }]);
     }
 }

@@ -10,11 +10,14 @@
 //! - [`blocking`] runs a function that cannot be interrupted, such as parsing a large text.
 //! - [`serve`] does the opposite: a computation in the pool uses it for work that others may wait for.
 //! - [`with_store`] runs work that uses the store, from any thread: a transaction holds up all other writers.
+//! - [`Turns`] limits how much of some work is done at once, for each caller and in total.
 
 mod blocking;
 mod pool;
 mod store;
+mod turns;
 
 pub use blocking::{Panicked, blocking, in_place};
 pub use pool::{discard, is_in_pool, run, serve, tick};
 pub use store::{spawn_with_store, with_store};
+pub use turns::{Turn, Turns};

@@ -22,10 +22,10 @@ use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use outrigger_api::{ApiError, ApiResult, Code};
+use outrigger_compute::Turn;
 use outrigger_contract::Digest;
 
 use crate::disk;
-use crate::turns::Turn;
 
 /// A data directory that exists.
 #[derive(Clone, Debug)]

@@ -11,6 +11,7 @@ use outrigger_api::{
     ApiError, ApiResult, AuditVerification, Begun, Code, DoctorReport, Door, NewKey, Platform, PluginName,
     RequestTracer, Visit,
 };
+use outrigger_compute::Turns;
 use outrigger_contract::Ceiling;
 use outrigger_engine::health::HealthOptions;
 use outrigger_engine::jobs::JobOptions;
@@ -34,7 +35,6 @@ use crate::owners::Owners;
 use crate::packages::Packages;
 use crate::session::{Session, Who, prepare_folder};
 use crate::telemetry::{Telemetry, TelemetryOptions};
-use crate::turns::Turns;
 use crate::vault::KeyRing;
 use crate::{HostOptions, convert, environment, options, records};
 
@@ -64,6 +64,10 @@ pub(crate) struct Inner {
     pub(crate) backups: Option<PathBuf>,
     /// Rotations of the keys of secrets.
     pub(crate) rotations: Turns,
+    /// Long lists that keys read from the database. They leave half of its connections to others.
+    pub(crate) lists: Turns,
+    /// Changes of jobs by keys.
+    pub(crate) job_changes: Turns,
     /// The report of the doctor.
     pub(crate) doctor: Latest<DoctorReport>,
     /// The verification of the audit log.
@@ -282,6 +286,8 @@ impl Host {
             telemetry,
             backups,
             rotations: Turns::new(1),
+            lists: Turns::new(2),
+            job_changes: Turns::for_each(1),
             doctor: Latest::default(),
             verification: Latest::default(),
             ready: tokio::sync::Mutex::default(),

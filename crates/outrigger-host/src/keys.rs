@@ -152,8 +152,7 @@ impl Keys {
         let found = table.keys.get(key).or_else(|| table.keys.values().find(|entry| entry.record.name == key));
         match found {
             Some(entry) => Ok((entry.record.clone(), Arc::clone(&entry.principal))),
-            None => Err(ApiError::new(Code::NotFound, format!("there is no key `{key}`"))
-                .with_hint("`outrigger access key list` shows the keys")),
+            None => Err(not_found(key)),
         }
     }
 
@@ -166,6 +165,11 @@ impl Keys {
     pub(crate) fn role(&self, name: &RoleName) -> Option<Arc<Role>> {
         self.table.load().roles.iter().find(|role| role.name == *name).cloned()
     }
+}
+
+pub(crate) fn not_found(key: &str) -> ApiError {
+    ApiError::new(Code::NotFound, format!("there is no key `{key}`"))
+        .with_hint("`outrigger access key list` shows the keys")
 }
 
 /// The principal of a key. A removed role grants nothing.

@@ -24,7 +24,6 @@ mod session;
 mod signatures;
 mod telemetry;
 mod templates;
-mod turns;
 mod uploads;
 mod usage;
 mod vault;

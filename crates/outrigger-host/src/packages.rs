@@ -11,6 +11,7 @@ mod room;
 use std::sync::Arc;
 
 use outrigger_api::{ApiError, ApiResult, Code, InstallOutcome, PluginDetails, RevisionInfo};
+use outrigger_compute::Turns;
 use outrigger_contract::{Grant, PluginName};
 use outrigger_engine::configuration::Given;
 use outrigger_engine::life::{Author, Change, Downgrade, Installation, Intent};
@@ -24,7 +25,6 @@ use time::OffsetDateTime;
 use crate::data_directory::{DataDirectory, PackagesLock};
 use crate::latest::Latest;
 use crate::overrides::HostOverrides;
-use crate::turns::Turns;
 use crate::uploads::Uploads;
 use crate::{convert, disk, functions, inheritance};
 

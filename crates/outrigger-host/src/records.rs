@@ -188,8 +188,15 @@ fn report(function: String, summary: Summary) -> FunctionStatistics {
     }
 }
 
+/// Maximum length of a text that is searched for in messages, in bytes. The database compares it at each position.
+const LONGEST_SEARCH: usize = 256;
+
 fn filter(query: &RecordQuery) -> ApiResult<RecordFilter> {
     let RecordQuery { plugin, function, correlation, level, contains, failed, since, until, limit } = query;
+    if let Some(length) = contains.as_ref().map(String::len).filter(|length| *length > LONGEST_SEARCH) {
+        let message = format!("the text to search for is {length} bytes long; the limit is {LONGEST_SEARCH}");
+        return Err(ApiError::new(Code::InvalidUsage, message).with_hint("search for a part of it"));
+    }
     Ok(RecordFilter {
         plugin: plugin.clone(),
         function: function.clone(),

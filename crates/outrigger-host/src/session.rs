@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use futures::future::BoxFuture;
 use outrigger_api::{ApiError, ApiResult, Code, DoctorReport, MetricsReport, Platform};
+use outrigger_compute::Turn;
 use outrigger_contract::excerpt::cut;
 use outrigger_contract::{Digest, TraceContext};
 use outrigger_engine::access::{Principal, Right};
@@ -104,6 +105,27 @@ const LONGEST_TRACE: usize = 8 << 10;
 /// early. A single entry is much smaller.
 const LONGEST_LIST: usize = 4 << 20;
 
+/// A turn to read a long list from the database. None for the administrator, who does not wait.
+#[derive(Debug)]
+struct ListTurn(Option<Arc<Turn>>);
+
+impl ListTurn {
+    /// Reads a part of the list. The database does not stop in the middle of a statement, so the turn lasts until the
+    /// part is read, even if the client leaves.
+    async fn read<T: Send + 'static>(&self, part: impl Future<Output = ApiResult<T>> + Send + 'static) -> ApiResult<T> {
+        let Some(turn) = self.0.clone() else { return part.await };
+        let task = tokio::spawn(async move {
+            let read = part.await;
+            drop(turn);
+            read
+        });
+        match task.await {
+            Ok(read) => read,
+            Err(error) => Err(ApiError::new(Code::Internal, format!("a background task failed: {error}"))),
+        }
+    }
+}
+
 /// The values before and after a change; callers leave out secrets.
 #[derive(Clone, Debug, Default)]
 struct Trace {
@@ -143,6 +165,14 @@ impl Session {
         }
         let converted = outrigger_compute::blocking(&self.turn_owner(), work).await;
         converted.map_err(|panicked| convert::error(panicked.into()))
+    }
+
+    /// Waits until the caller may read a long list.
+    async fn list_turn(&self) -> ListTurn {
+        match &self.who {
+            Who::Local => ListTurn(None),
+            Who::Key(_) => ListTurn(Some(Arc::new(self.host.lists.begin(&self.turn_owner()).await))),
+        }
     }
 
     fn may(&self, right: Right, name: &str) -> bool {
@@ -418,5 +448,36 @@ impl Platform for Session {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+    use outrigger_compute::Turns;
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn s13_a_turn_lasts_until_the_database_is_done_although_the_client_left() {
+        let lists = Turns::new(1);
+        let turn = ListTurn(Some(Arc::new(lists.begin("loud").await)));
+        let (begin, has_begun) = oneshot::channel::<()>();
+        let (end, has_ended) = oneshot::channel::<()>();
+        let client = tokio::spawn(async move {
+            let part = async move {
+                begin.send(()).expect("the test waits");
+                has_ended.await.expect("the test ends it");
+                Ok(())
+            };
+            turn.read(part).await
+        });
+        has_begun.await.expect("it is read");
+        client.abort();
+        assert!(client.await.expect_err("the client left").is_cancelled());
+        assert!(lists.begin("quiet").now_or_never().is_none(), "it is still read");
+        end.send(()).expect("it waits");
+        tokio::time::timeout(Duration::from_secs(10), lists.begin("quiet")).await.expect("the turn is over");
     }
 }

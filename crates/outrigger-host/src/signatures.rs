@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use outrigger_api::{ApiError, ApiResult, Code, PluginSignature, SignatureInfo, SignatureWord, name_keys};
+use outrigger_compute::Turn;
 use outrigger_contract::causes::chain;
 use outrigger_contract::{Digest, PluginName};
 use outrigger_engine::{Caller, Engine};
@@ -14,7 +15,6 @@ use outrigger_registry::{
 use crate::convert;
 use crate::data_directory::PackagesLock;
 use crate::packages::{Packages, in_background, package_error};
-use crate::turns::Turn;
 
 /// Verifies the signature of a package against the trusted keys.
 #[derive(Clone, Debug)]

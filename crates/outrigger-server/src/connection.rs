@@ -25,9 +25,9 @@ use tower::Service as _;
 
 use crate::crowd::Crowd;
 use crate::endpoint::Peer;
-use activity::{Activity, Stream, Turn};
+use activity::{AT_ONCE, Activity, Stream, Turn};
 
-/// The read and write buffers of a connection, in bytes; in HTTP/2, the write buffer of each response.
+/// The read and write buffers of a connection, in bytes.
 const BUFFER: usize = 64 << 10;
 /// Maximum size of a request's headers over HTTP/2, where many short headers take ten times as much memory. HTTP/1
 /// allows at most 100 headers.
@@ -64,7 +64,8 @@ impl Connections {
             .keep_alive_interval(patience / 2)
             .max_concurrent_streams(100)
             .max_header_list_size(HEAD)
-            .max_send_buf_size(BUFFER)
+            // A further part of a response is taken when the parts before it are sent.
+            .max_send_buf_size(AT_ONCE)
             .initial_stream_window_size(WINDOW / 2)
             .initial_connection_window_size(WINDOW);
         Self { router, http: Arc::new(http), patience, crowd, stopping, over: CancellationToken::new() }

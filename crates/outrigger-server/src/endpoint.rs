@@ -26,7 +26,7 @@ use futures::{FutureExt as _, TryFutureExt as _};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use outrigger_api::{ApiError, ApiResult, ByteSize, Code, Door, RequestTracer, Visit};
-use outrigger_compute::{blocking, discard};
+use outrigger_compute::{Turn, Turns, blocking, discard};
 use parking_lot::Mutex;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -64,6 +64,8 @@ pub struct App {
     pub answers: Arc<Budget>,
     /// Event streams.
     pub streams: Arc<Budget>,
+    /// Requests that read. A response is not counted before it is complete, and can wait until it is rendered.
+    pub reads: Turns,
     /// How long sending a response may take, if the client reads it more slowly than [`body::SLOWEST`].
     pub patience: Duration,
     pub idempotency: Idempotency,
@@ -166,6 +168,7 @@ where
         held.grow(CHANGE)?;
     }
     if !once && manner.parting == Parting::Dropped {
+        let _turn = if manner.reads { Box::pin(read_turn(app, holder, &held)).await } else { None };
         let mut answer = handler(who, input).await?;
         if let Some(share) = answer.share() {
             let (answered, share) = rendered(answer, &held, share).await?;
@@ -176,13 +179,18 @@ where
         return counted(app, answered, share, holder, manner.parting);
     }
     if !once {
-        let work = async move { rendered(handler(who, input).await?, &held, None::<Share>).await };
+        let state = Arc::clone(app);
+        let work = async move {
+            let _turn = if manner.reads { Box::pin(read_turn(&state, holder, &held)).await } else { None };
+            rendered(handler(who, input).await?, &held, None::<Share>).await
+        };
         let (answered, share) = app.work.spawn(work).await.unwrap_or_else(|_| Err(fault()))?;
         return counted(app, answered, share, holder, manner.parting);
     }
     let request = idempotency::Request::of(&parts, body, &held).await?;
     let (state, handled) = (Arc::clone(app), handler(who, input));
     let outcome = async move {
+        let _turn = if manner.reads { Box::pin(read_turn(&state, holder, &held)).await } else { None };
         let (answer, share) = count(&state, handled.await?, holder).map_err(done_in_vain)?;
         let (answered, _) = rendered(answer, &held, share).await?;
         Ok::<_, ApiError>(answered)
@@ -190,6 +198,13 @@ where
     let work = outcome.unwrap_or_else(move |error| problem::answered(error, visit.correlation));
     let answered = app.idempotency.once(request, &app.door, &app.work, Box::pin(work)).await?;
     counted(app, answered, None, holder, manner.parting)
+}
+
+/// Waits until a key may read, and has its turn until its response is rendered. None for a caller without a limit. Boxed
+/// where it is used, so that the futures of calls, which have no turn, stay small.
+async fn read_turn(app: &App, holder: Option<Holder>, held: &Share) -> Option<Turn> {
+    holder?;
+    Some(app.reads.begin(&held.turn_owner()).await)
 }
 
 /// Counts a large response before it is rendered. Its text and its body exist at the same time only in the pool, one at

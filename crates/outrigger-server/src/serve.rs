@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outrigger_api::Door;
+use outrigger_compute::Turns;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
@@ -23,6 +24,8 @@ use crate::{listen, openapi, routes};
 
 /// How long a client may take to agree on TLS.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// The requests of one key that read at the same time.
+const READS: usize = 4;
 /// How long to wait when the system has no file descriptor left for another connection.
 const BREATH: Duration = Duration::from_millis(100);
 
@@ -123,6 +126,7 @@ impl Server {
             bodies: Budget::of_bytes("bytes of request bodies", bodies),
             answers: Budget::of_bytes("bytes of answers", answers),
             streams: Budget::new("event streams", streams),
+            reads: Turns::for_each(READS),
             patience,
             idempotency: Default::default(),
             document,

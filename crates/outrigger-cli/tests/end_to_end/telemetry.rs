@@ -219,6 +219,28 @@ fn what_waits_is_sent_when_the_server_is_stopped() {
 }
 
 #[test]
+fn s17_requests_without_a_valid_key_are_not_traced() {
+    let (place, collector) = (place(), Collector::start());
+    let endpoint = collector.endpoint();
+    let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()), ("OTEL_BSP_SCHEDULE_DELAY", "3600000")];
+    let server = Server::start(&place, &variables);
+    for key in ["X-Nothing: x", "X-Api-Key: wrong", "Authorization: Bearer wrong"] {
+        let mut request = Command::new("curl");
+        request.args(["--silent", "--output", "/dev/null", "--write-out", "%{http_code}", "--header", key]);
+        request.args(["--header", &format!("traceparent: 00-{TRACE}-{CLIENT}-01")]);
+        let answer = request.arg(format!("{}/api/v1/plugins", server.address)).output().expect("curl is there");
+        assert_eq!(String::from_utf8_lossy(&answer.stdout), "401", "{key}");
+    }
+    server.call("second", &json!({"function": "good", "args": {"number": 3}}), None);
+    server.stop();
+    collector.until("the trace of the call", |arrived| {
+        let status = |span: &Span| attribute(&span.attributes, "http.response.status_code");
+        assert!(arrived.spans.iter().all(|span| status(span).as_deref() != Some("401")), "{:#?}", arrived.spans);
+        arrived.spans.iter().find(|span| span.name == "second.good").map(drop)
+    });
+}
+
+#[test]
 fn a_collector_that_is_away_is_told_of_and_holds_up_nobody() {
     let place = place();
     // One that takes connections and never says anything, and one that is not there.

@@ -71,7 +71,7 @@ pub(super) async fn run(engine: &Engine, mut firing: Firing) -> Fired {
         value: std::mem::take(&mut firing.payload),
         firing: &firing,
         kind,
-        schema: spec.filter(|spec| !spec.is_built_in()).and_then(|spec| spec.schema.clone()),
+        schema: spec.as_ref().filter(|spec| !spec.is_built_in()).and_then(|spec| spec.schema.clone()),
         failure: None,
         result: HookResult::Passed,
     };
@@ -94,7 +94,8 @@ pub(super) async fn run(engine: &Engine, mut firing: Firing) -> Fired {
     });
     // A dry run has no quota, and would displace the traces of real firings. Its caller gets the trace.
     if !trace.dry_run {
-        engine.inner.hooks.traces.keep(Arc::clone(&trace));
+        let owner = || spec.map(|spec| spec.owner()).unwrap_or_default();
+        engine.inner.hooks.traces.keep(Arc::clone(&trace), owner);
     }
     Fired { value, trace, failure, held: held.map(Arc::new) }
 }

@@ -72,6 +72,14 @@ impl From<&HookRecord> for HookSpec {
 }
 
 impl HookSpec {
+    /// The plugin that declares it, or the caller that added it; empty for Outrigger's own.
+    pub(super) fn owner(&self) -> String {
+        match &self.plugin {
+            Some(plugin) => format!("plugin {plugin}"),
+            None => self.created_by.clone().unwrap_or_default(),
+        }
+    }
+
     /// Whether only Outrigger itself fires it.
     #[must_use]
     pub fn is_built_in(&self) -> bool {

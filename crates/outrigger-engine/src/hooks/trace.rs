@@ -138,8 +138,10 @@ struct Kept {
 }
 
 /// The traces of one hook.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct OfHook {
+    /// The plugin that declares the hook, or the caller that added it; empty for Outrigger's own hooks.
+    owner: String,
     /// The oldest first, by the number that each was.
     traces: VecDeque<(u64, Arc<HookTrace>)>,
     bytes: usize,
@@ -155,20 +157,32 @@ impl OfHook {
     }
 }
 
+/// The hook that makes room for another one: of the hooks of the owner with the most, the one that was not fired for
+/// longest.
+fn excess(of: &HashMap<HookName, OfHook>) -> Option<HookName> {
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    for hook in of.values() {
+        *counts.entry(&hook.owner).or_default() += 1;
+    }
+    let newest = |hook: &OfHook| hook.traces.back().map(|(number, _)| *number);
+    let first = of.iter().min_by_key(|(_, hook)| (Reverse(counts[hook.owner.as_str()]), newest(hook)));
+    first.map(|(name, _)| name.clone())
+}
+
 impl Traces {
-    pub(super) fn keep(&self, trace: Arc<HookTrace>) {
+    /// Keeps a trace of a hook with this owner.
+    pub(super) fn keep(&self, trace: Arc<HookTrace>, owner: impl FnOnce() -> String) {
         let mut kept = self.kept.lock();
         let Kept { count, of } = &mut *kept;
-        if of.len() >= MOST_HOOKS && !of.contains_key(&trace.hook) {
-            // The one that was not fired for longest makes room.
-            let newest = |(_, of): &(&HookName, &OfHook)| of.traces.back().map(|(number, _)| *number);
-            let oldest = of.iter().min_by_key(newest).map(|(hook, _)| hook.clone());
-            if let Some(hook) = oldest {
-                of.remove(&hook);
-            }
+        if of.len() >= MOST_HOOKS
+            && !of.contains_key(&trace.hook)
+            && let Some(hook) = excess(of)
+        {
+            of.remove(&hook);
         }
+        let new = || OfHook { owner: owner(), traces: VecDeque::new(), bytes: 0 };
         *count += 1;
-        of.entry(trace.hook.clone()).or_default().keep(*count, trace);
+        of.entry(trace.hook.clone()).or_insert_with(new).keep(*count, trace);
     }
 
     /// Those that match, the newest first.
@@ -177,7 +191,7 @@ impl Traces {
         let kept = self.kept.lock();
         let hooks = kept.of.iter().filter(|(of, _)| hook.as_ref().is_none_or(|hook| hook == *of));
         let matching = hooks
-            .flat_map(|(_, of)| &of.traces)
+            .flat_map(|(_, hook)| &hook.traces)
             .filter(|(_, trace)| correlation.is_none_or(|correlation| correlation == trace.correlation));
         let mut matching: Vec<_> = matching.cloned().collect();
         drop(kept);
@@ -212,12 +226,12 @@ mod tests {
     fn a_busy_hook_leaves_the_traces_of_the_others() {
         let traces = Traces::default();
         let rare = trace("plugin.enabled");
-        traces.keep(Arc::clone(&rare));
+        traces.keep(Arc::clone(&rare), String::new);
         for _ in 0..KEPT + 5 {
-            traces.keep(trace("call.after"));
+            traces.keep(trace("call.after"), String::new);
         }
         let last = trace("plugin.disabled");
-        traces.keep(Arc::clone(&last));
+        traces.keep(Arc::clone(&last), String::new);
         let all = traces.list(&TraceFilter::default());
         assert_eq!((all.len(), &all[0], &all[KEPT + 1]), (KEPT + 2, &last, &rare), "the newest first");
         let filter = TraceFilter { hook: Some(rare.hook.clone()), ..TraceFilter::default() };
@@ -263,10 +277,25 @@ mod tests {
     fn hooks_that_are_not_fired_any_more_make_room() {
         let traces = Traces::default();
         for number in 0..=MOST_HOOKS {
-            traces.keep(trace(&format!("shop.sold-{number}")));
+            traces.keep(trace(&format!("shop.sold-{number}")), String::new);
         }
         let all = traces.list(&TraceFilter::default());
         assert_eq!(all.len(), MOST_HOOKS);
         assert!(all.iter().all(|trace| trace.hook.as_str() != "shop.sold-0"));
+    }
+
+    #[test]
+    fn s06_an_owner_with_many_hooks_does_not_displace_the_traces_of_others() {
+        let traces = Traces::default();
+        traces.keep(trace("plugin.installed"), String::new);
+        traces.keep(trace("shop.sold"), || "plugin shop".to_owned());
+        for number in 0..2 * MOST_HOOKS {
+            traces.keep(trace(&format!("loud.x-{number}")), || "key loud".to_owned());
+        }
+        let all = traces.list(&TraceFilter::default());
+        assert_eq!(all.len(), MOST_HOOKS);
+        let others: Vec<_> =
+            all.iter().map(|trace| trace.hook.as_str()).filter(|hook| !hook.starts_with("loud")).collect();
+        assert_eq!(others, ["shop.sold", "plugin.installed"]);
     }
 }

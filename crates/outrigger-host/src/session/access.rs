@@ -22,6 +22,10 @@ use time::OffsetDateTime;
 use super::{Act, Session, Trace, Who};
 use crate::{convert, functions, keys};
 
+/// Maximum number of rules in a list of a role, and in the scope of a key. All of them are compared for each object that a
+/// key asks for.
+const MOST_RULES: usize = 256;
+
 #[async_trait]
 impl Access for Session {
     async fn identity(&self) -> ApiResult<Identity> {
@@ -148,7 +152,11 @@ impl Access for Session {
         let ExplainRequest { key, right, name } = request;
         let right: Right = right.parse().map_err(|error| invalid(&error))?;
         self.host.keys.refresh().await?;
-        let (record, principal) = self.host.keys.find(&key)?;
+        let (record, principal) = match self.host.keys.find(&key) {
+            Ok(found) if self.sees_key(&found.0) => found,
+            // The same refusal, whether there is such a key or not.
+            _ => return self.require(Right::KEY_VIEW, &key).and(Err(keys::not_found(&key))),
+        };
         let also = self.also_needed(right, &name).await?;
         Ok(explanation(&record, &principal, right, also, name))
     }
@@ -233,6 +241,12 @@ impl Session {
         })
     }
 
+    /// Whether the caller may see a key: its own, and those that it has the right to.
+    fn sees_key(&self, key: &KeyRecord) -> bool {
+        let is_own = matches!(&self.who, Who::Key(caller) if caller.id == key.id);
+        is_own || self.may(Right::KEY_VIEW, &key.name)
+    }
+
     /// The right that calling this function requires besides `function_execute`.
     async fn also_needed(&self, right: Right, name: &str) -> ApiResult<Option<Right>> {
         let Ok(function) = name.parse::<FunctionRef>() else { return Ok(None) };
@@ -252,6 +266,10 @@ impl Session {
         if roles.is_empty() || roles.len() > 32 {
             let hint = "built-in roles are admin, operator, developer and viewer";
             return Err(ApiError::new(Code::InvalidInput, "a key has 1 to 32 roles").with_hint(hint));
+        }
+        if scope.as_ref().is_some_and(|scope| scope.len() > MOST_RULES) {
+            let hint = "a scope has at most 256 rules; a rule such as `plugin_view:eu-*` is for many names";
+            return Err(ApiError::new(Code::InvalidInput, "the scope has too many rules").with_hint(hint));
         }
         let roles = roles.iter().map(|role| self.known_role(role)).collect::<ApiResult<_>>()?;
         let created_at = OffsetDateTime::now_utc();
@@ -361,7 +379,7 @@ fn refuse_built_in(name: &RoleName) -> ApiResult<()> {
 
 /// A role is for people to read.
 fn check_length(description: &str, allow: &[String], deny: &[String]) -> ApiResult<()> {
-    let too_long = description.chars().count() > 200 || allow.len() > 256 || deny.len() > 256;
+    let too_long = description.chars().count() > 200 || allow.len() > MOST_RULES || deny.len() > MOST_RULES;
     match too_long {
         false => Ok(()),
         true => Err(ApiError::new(Code::InvalidInput, "the description or the lists of rules are too long")

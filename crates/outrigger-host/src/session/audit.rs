@@ -1,5 +1,7 @@
 //! The audit log: listed, and verified from end to end.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use outrigger_api::{ApiError, ApiResult, Audit, AuditCall, AuditHead, AuditInfo, AuditQuery, AuditVerification, Code};
 use outrigger_engine::access::Right;
@@ -16,8 +18,11 @@ const PAGE: u32 = 1_000;
 impl Audit for Session {
     async fn audit_list(&self, query: &AuditQuery) -> ApiResult<Vec<AuditInfo>> {
         self.require(Right::AUDIT_VIEW, "*")?;
+        let (turn, asked) = (self.list_turn().await, filter(query)?);
         self.host.engine.flush_audit().await;
-        let found = self.host.engine.store().audit_list(&filter(query)?).await.map_err(convert::store_error)?;
+        let store = Arc::clone(self.host.engine.store());
+        let read = async move { store.audit_list(&asked).await.map_err(convert::store_error) };
+        let found = turn.read(read).await?;
         found.iter().map(info).collect()
     }
 

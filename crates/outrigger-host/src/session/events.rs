@@ -1,6 +1,7 @@
 //! The log of events. A caller sees those that it has the right to, by their names.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -35,9 +36,12 @@ impl Events for Session {
             since: *since,
             limit: most.min(PAGE),
         };
+        let turn = self.list_turn().await;
         let (mut seen, mut left) = (Vec::new(), LONGEST_LIST);
         for _ in 0..MOST_PAGES {
-            let mut page = self.host.engine.store().event_list(&filter).await.map_err(convert::store_error)?;
+            let (store, asked) = (Arc::clone(self.host.engine.store()), filter.clone());
+            let read = async move { store.event_list(&asked).await.map_err(convert::store_error) };
+            let mut page = turn.read(read).await?;
             let last = page.last().filter(|_| page.len() == filter.limit as usize).map(|event| event.id);
             page.retain(|event| self.may(Right::EVENT_VIEW, event.name.as_str()));
             let is_cut = shorten(&mut page, &mut left, |event| event.payload.len());

@@ -1,12 +1,14 @@
 //! Jobs and schedules. The right to call is checked on the engine's path, when a job is started and again when it runs.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use outrigger_api::{
     ApiError, ApiResult, Code, Fingerprint, JobErrorInfo, JobInfo, JobProgressInfo, JobQuery, JobRequest, Jobs,
-    JsonObject, JsonText, LogEntry, RecordQuery, Records, ScheduleInfo, ScheduleRequest,
+    JsonObject, JsonText, LogEntry, Platform as _, RecordQuery, Records, ScheduleInfo, ScheduleRequest,
 };
+use outrigger_compute::Turn;
 use outrigger_contract::Digest;
 use outrigger_contract::types::json::tree_size;
 use outrigger_engine::Failure;
@@ -16,7 +18,7 @@ use outrigger_engine::progress::Progress;
 use outrigger_engine::store::JobFilter;
 use serde_json::{Value, json};
 
-use super::{Act, LONGEST_LIST, Session, Trace, page_size, shorten};
+use super::{Act, LONGEST_LIST, ListTurn, Session, Trace, Who, page_size, shorten};
 use crate::convert;
 
 /// As the schema of a job says it.
@@ -44,9 +46,12 @@ impl Jobs for Session {
         let Some(mut filter) = filter(query)? else { return Ok(Vec::new()) };
         let most = filter.limit as usize;
         filter.limit = filter.limit.min(PAGE);
+        let turn = self.list_turn().await;
         let (mut seen, mut left) = (Vec::new(), LONGEST_LIST);
         for _ in 0..MOST_PAGES {
-            let mut page = self.host.engine.store().job_list(&filter).await.map_err(convert::store_error)?;
+            let (store, asked) = (Arc::clone(self.host.engine.store()), filter.clone());
+            let read = async move { store.job_list(&asked).await.map_err(convert::store_error) };
+            let mut page = turn.read(read).await?;
             let last = page.last().filter(|_| page.len() == filter.limit as usize).map(|job| job.id);
             page.retain(|job| self.may(Right::JOB_VIEW, &job.task.function.to_string()));
             let is_cut = shorten(&mut page, &mut left, size);
@@ -67,12 +72,14 @@ impl Jobs for Session {
     }
 
     async fn job_cancel(&self, id: &str) -> ApiResult<JobInfo> {
+        let _turn = self.job_turn().await;
         let job = self.job(Right::JOB_MODIFY, id).await?;
         let cancelled = self.host.engine.job_cancel(job.id);
         self.job_change(Right::JOB_MODIFY, job, cancelled).await
     }
 
     async fn job_retry(&self, id: &str) -> ApiResult<JobInfo> {
+        let _turn = self.job_turn().await;
         let job = self.job(Right::JOB_MODIFY, id).await?;
         let by = self.caller();
         let retried = self.host.engine.job_retry(job.id, &by);
@@ -80,6 +87,7 @@ impl Jobs for Session {
     }
 
     async fn job_approve(&self, id: &str) -> ApiResult<JobInfo> {
+        let _turn = self.job_turn().await;
         let (job, by) = (self.job(Right::JOB_APPROVE, id).await?, self.caller());
         let approved = self.host.engine.job_approve(job.id, &by);
         self.job_change(Right::JOB_APPROVE, job, approved).await
@@ -92,7 +100,8 @@ impl Jobs for Session {
 
     async fn schedule_list(&self) -> ApiResult<Vec<ScheduleInfo>> {
         self.require_some(Right::JOB_VIEW)?;
-        let mut found = self.host.engine.store().schedule_list().await.map_err(convert::store_error)?;
+        let turn = self.list_turn().await;
+        let mut found = self.schedules(&turn).await?;
         found.retain(|schedule| self.may(Right::JOB_VIEW, &schedule.task.function.to_string()));
         let bytes = found.iter().map(|schedule| schedule.task.arguments.len()).sum();
         self.converted(bytes, move || found.into_iter().map(schedule_info).collect()).await
@@ -158,8 +167,22 @@ impl Session {
     }
 
     async fn schedule(&self, name: &str) -> ApiResult<Option<jobs::ScheduleRecord>> {
-        let all = self.host.engine.store().schedule_list().await.map_err(convert::store_error)?;
+        let all = self.schedules(&self.list_turn().await).await?;
         Ok(all.into_iter().find(|schedule| schedule.name == name))
+    }
+
+    async fn schedules(&self, turn: &ListTurn) -> ApiResult<Vec<jobs::ScheduleRecord>> {
+        let store = Arc::clone(self.host.engine.store());
+        turn.read(async move { store.schedule_list().await.map_err(convert::store_error) }).await
+    }
+
+    /// Waits until the caller may change a job. A key changes one at a time, because the job is read with its result,
+    /// which can be large. None for the administrator, who does not wait.
+    async fn job_turn(&self) -> Option<Turn> {
+        match &self.who {
+            Who::Local => None,
+            Who::Key(_) => Some(self.host.job_changes.begin(&self.turn_owner()).await),
+        }
     }
 }
 

@@ -20,9 +20,10 @@ impl Records for Session {
 
     async fn log_list(&self, query: &RecordQuery) -> ApiResult<Vec<LogEntry>> {
         self.require_over(Right::LOG_VIEW, query.plugin.as_ref())?;
-        let mut reading = Reading::of(query, &self.who);
+        let (turn, mut reading) = (self.list_turn().await, Reading::of(query, &self.who));
         loop {
-            let mut lines = records::logs(&self.host.engine, &reading.query).await?;
+            let (engine, asked) = (self.host.engine.clone(), reading.query.clone());
+            let mut lines = turn.read(async move { records::logs(&engine, &asked).await }).await?;
             let found = lines.len();
             lines.retain(|line| self.may(Right::LOG_VIEW, line.plugin.as_str()));
             if reading.is_over(found, lines.len()) {
@@ -37,9 +38,10 @@ impl Records for Session {
 
     async fn run_list(&self, query: &RecordQuery) -> ApiResult<Vec<RunEntry>> {
         self.require_over(Right::RUN_VIEW, query.plugin.as_ref())?;
-        let mut reading = Reading::of(query, &self.who);
+        let (turn, mut reading) = (self.list_turn().await, Reading::of(query, &self.who));
         loop {
-            let mut runs = records::runs(&self.host.engine, &reading.query).await?;
+            let (engine, asked) = (self.host.engine.clone(), reading.query.clone());
+            let mut runs = turn.read(async move { records::runs(&engine, &asked).await }).await?;
             let found = runs.len();
             runs.retain(|run| self.may(Right::RUN_VIEW, run.function.plugin.as_str()));
             if reading.is_over(found, runs.len()) {

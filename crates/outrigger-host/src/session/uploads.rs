@@ -13,7 +13,8 @@ impl Packages for Session {
         self.require_some(Right::PLUGIN_CREATE)?;
         let uploads = &self.host.packages.uploads;
         // Only what was read says of which plugin it is.
-        let arrived = uploads.receive(upload, self.caller().key()).await?;
+        let arrived = uploads.receive(upload, self.caller().key()).await;
+        let arrived = arrived.map_err(|error| self.shown_error(error))?;
         let name = arrived.package.name.clone();
         let work = async {
             let kept = uploads.keep(arrived)?;

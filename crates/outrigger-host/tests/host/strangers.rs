@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use outrigger_api::{
-    BackupRequest, Code, DeliveryInfo, DeliveryQuery, Door as _, EventQuery, InstallRequest, KeyRequest, PackageReport,
-    PackageSource, Platform, Template, Visit, WebhookChange, WebhookName, WebhookRequest,
+    BackupRequest, Code, DeliveryInfo, DeliveryQuery, Door as _, EventQuery, ExplainRequest, InstallRequest,
+    KeyRequest, PackageReport, PackageSource, Platform, Template, Visit, WebhookChange, WebhookName, WebhookRequest,
 };
 use outrigger_host::{Host, HostOptions, ServerWork, WebhookOptions};
 use outrigger_registry::{Origin, SearchPath};
@@ -279,6 +279,17 @@ async fn s24_a_key_learns_nothing_of_keys_and_roles_that_it_has_no_right_over() 
     assert_eq!((code, &refused("absent").await.1), (Code::Forbidden, &message));
     assert_eq!(refused("own-key").await.0, Code::NotFound);
     assert_eq!(lead.access_matrix().await.expect("it may").roles, ["own"]);
+    let explain = |name: &str| {
+        let (key, right, name) = (name.to_owned(), "event_view".to_owned(), "x".to_owned());
+        lead.access_explain(ExplainRequest { key, right, name })
+    };
+    let refused = async |name: &str| {
+        let error = explain(name).await.expect_err("it is refused");
+        (error.code, error.message.replace(name, "x"))
+    };
+    let (code, message) = refused("other").await;
+    assert_eq!((code, &refused("absent").await.1), (Code::Forbidden, &message));
+    assert!(!explain("lead").await.expect("it is its own").allowed);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

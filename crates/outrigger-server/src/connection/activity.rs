@@ -25,6 +25,10 @@ use crate::endpoint::outflow::SHORT;
 /// their own.
 const LOOKS: u32 = 4;
 
+/// The length in bytes up to which an HTTP/2 response is sent at once, and is not counted as soon as a part of it is
+/// sent: the connection takes a part as a whole when the client's window takes its first byte.
+pub const AT_ONCE: usize = 1 << 10;
+
 /// Requests in progress and responses being sent on a connection.
 #[derive(Debug, Default)]
 pub struct Activity {
@@ -106,7 +110,7 @@ impl Activity {
             answers.count += 1;
             let number = answers.count;
             answers.on_their_way.insert(number, Arc::clone(&on_its_way));
-            Body::new(Sending { on_its_way, number, activity: Arc::clone(self), stream })
+            Body::new(Sending { on_its_way, number, activity: Arc::clone(self), stream, last: None })
         })
     }
 }
@@ -158,6 +162,9 @@ struct Sending {
     number: u64,
     activity: Arc<Activity>,
     stream: Option<Stream>,
+    /// The last byte of a long HTTP/2 response. The connection takes it when the client's window takes it and the bytes
+    /// before it are sent, so the response keeps its place until then.
+    last: Option<Bytes>,
 }
 
 impl HttpBody for Sending {
@@ -165,23 +172,38 @@ impl HttpBody for Sending {
     type Error = axum::Error;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        self.activity.step();
-        self.on_its_way.looks.store(0, Ordering::Relaxed);
-        match self.on_its_way.body.lock().as_mut() {
-            Some(body) => Pin::new(body).poll_frame(cx),
-            None => {
-                let late = io::Error::new(io::ErrorKind::TimedOut, "the client did not read the response in time");
-                Poll::Ready(Some(Err(axum::Error::new(late))))
-            }
+        let Self { on_its_way, number: _, activity, stream, last } = self.get_mut();
+        activity.step();
+        on_its_way.looks.store(0, Ordering::Relaxed);
+        let mut body = on_its_way.body.lock();
+        let Some(body) = body.as_mut() else {
+            let late = io::Error::new(io::ErrorKind::TimedOut, "the client did not read the response in time");
+            return Poll::Ready(Some(Err(axum::Error::new(late))));
+        };
+        if let Some(last) = last.take() {
+            return Poll::Ready(Some(Ok(Frame::data(last))));
         }
+        let frame = Pin::new(&mut *body).poll_frame(cx);
+        let is_last = stream.is_some() && body.is_end_stream();
+        frame.map_ok(|frame| match frame.into_data() {
+            Ok(mut data) if is_last && data.len() > AT_ONCE => {
+                *last = Some(data.split_off(data.len() - 1));
+                Frame::data(data)
+            }
+            Ok(data) => Frame::data(data),
+            Err(frame) => frame,
+        })
     }
 
     fn is_end_stream(&self) -> bool {
-        self.on_its_way.body.lock().as_ref().is_some_and(HttpBody::is_end_stream)
+        self.last.is_none() && self.on_its_way.body.lock().as_ref().is_some_and(HttpBody::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.on_its_way.body.lock().as_ref().map_or_else(SizeHint::default, HttpBody::size_hint)
+        match &self.last {
+            Some(last) => SizeHint::with_exact(last.len() as u64),
+            None => self.on_its_way.body.lock().as_ref().map_or_else(SizeHint::default, HttpBody::size_hint),
+        }
     }
 }
 

@@ -46,6 +46,8 @@ pub enum Parting {
 pub struct Manner {
     pub route: &'static str,
     pub parting: Parting,
+    /// Whether it only reads. A key has few such requests at a time.
+    pub reads: bool,
     /// The right that is checked before the body is read.
     pub right: Option<&'static str>,
     /// The path parameter with the name over which the right is checked; without one, the right over any name is
@@ -82,6 +84,7 @@ pub struct Operation {
     pub if_match: bool,
     pub resumes: bool,
     pub parting: Parting,
+    pub reads: bool,
 }
 
 /// The response on success.
@@ -159,7 +162,8 @@ impl Api {
             located: R::LOCATED,
             otherwise: R::OTHERWISE,
         };
-        let parting = if method == Method::GET { Parting::Dropped } else { Parting::Finished };
+        let reads = method == Method::GET;
+        let parting = if reads { Parting::Dropped } else { Parting::Finished };
         let operation = Operation {
             method,
             path,
@@ -181,6 +185,7 @@ impl Api {
             if_match: false,
             resumes: false,
             parting,
+            reads,
         };
         let methods = move |manner| {
             on(filter, move |State(app): State<Arc<App>>, request: Request| {
@@ -209,9 +214,9 @@ impl Api {
 impl Operation {
     /// How its requests are served.
     fn manner(&self) -> Manner {
-        let Self { path, parting, right, .. } = *self;
+        let Self { path, parting, reads, right, .. } = *self;
         let over = right.and_then(|right| who::named(right, path));
-        Manner { route: path, parting, right, over }
+        Manner { route: path, parting, reads, right, over }
     }
 
     /// Where it is found.
@@ -269,6 +274,12 @@ impl Operation {
     /// It is a call, and is dropped with its client.
     pub fn calls(&mut self) -> &mut Self {
         self.parting = Parting::Dropped;
+        self
+    }
+
+    /// It only reads, although it has a body.
+    pub fn reads(&mut self) -> &mut Self {
+        self.reads = true;
         self
     }
 

@@ -62,6 +62,7 @@ pub fn routes(api: &mut Api) {
     api.post("/api/v1/access/explain", "access_explain", explain)
         .tag(TAG)
         .summary("Explain whether a key is allowed to do something")
+        .describe("For another key than the caller's own, this also requires the right `key_view`.")
         .right("role_view")
         .example(json!({"key": "ci-deploy", "right": "function_execute", "name": "pricing.quote"}))
         .fails(&[Code::NotFound]);

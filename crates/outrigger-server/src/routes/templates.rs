@@ -59,7 +59,8 @@ pub fn routes(api: &mut Api) {
         .describe("The files are not stored.")
         .right("template_view")
         .example(json!({"name": "disk-report", "title": "Disk report", "author": "Ada"}))
-        .fails(&[Code::InvalidTemplate]);
+        .fails(&[Code::InvalidTemplate])
+        .reads();
 }
 
 fn example(name: &str) -> serde_json::Value {

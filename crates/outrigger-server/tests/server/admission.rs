@@ -1,6 +1,7 @@
 //! Admission: rights are checked before bodies are read, and bodies, responses, streams and connections are limited for
 //! each key or address and in total.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use outrigger_server::openapi;
@@ -11,6 +12,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::client::{Call, Server};
 use crate::document::operations;
+use crate::idempotency::until;
 use crate::platform::NOBODY;
 
 const ECHO: &str = "/api/v1/functions/pricing.echo/call";
@@ -237,6 +239,31 @@ async fn s13_streams_of_events_are_bounded_for_each_key() {
     let deadline = Instant::now() + SOON;
     while !follow("administrator-a").await.1.starts_with("HTTP/1.1 200 ") {
         assert!(Instant::now() < deadline, "there is room again");
+    }
+}
+
+#[tokio::test]
+async fn s12_a_key_reads_only_a_few_things_at_a_time() {
+    const SLOW: &str = "/api/v1/jobs?schedule=slow";
+    let server = Server::start().await;
+    let begin = async |key: &str| begin(&server, "GET", SLOW, &format!("x-api-key: {key}\r\n"), b"").await;
+    let arrived = || server.door.arrived.load(Ordering::SeqCst);
+    let mut reading = Vec::new();
+    for _ in 0..10 {
+        reading.push(begin("administrator-a").await);
+    }
+    until("the first ones are read", || arrived() == 4).await;
+    // They do not hold up other keys, nor calls.
+    let other = begin("administrator-b").await;
+    until("the other key reads", || arrived() == 5).await;
+    served(&server, call("administrator-a")).await;
+    assert_eq!(arrived(), 5);
+    // A client that leaves is not waited for.
+    drop((reading.split_off(5), other));
+    server.door.gate.add_permits(10);
+    for mut stream in reading {
+        let answer = head(&mut stream).await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     }
 }
 

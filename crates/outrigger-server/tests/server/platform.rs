@@ -49,11 +49,12 @@ type Sent = (ArchiveKind, Option<Digest>, Vec<u8>);
 pub struct State {
     /// How many calls arrived.
     pub calls: AtomicU64,
-    /// A permit for each call of `pricing.slow`, and each making of a key of this name, that may end.
+    /// A permit for each call of `pricing.slow`, each making of a key of this name, and each list of the jobs of such a
+    /// schedule, that may end.
     pub gate: Semaphore,
     /// How many of these have come to the gate.
     pub arrived: AtomicU64,
-    /// What of these was dropped before it could: a call or a key.
+    /// What of these was dropped before it could: a call, a key or a list.
     pub dropped: Mutex<Vec<&'static str>>,
     pub ready: Mutex<ApiResult<()>>,
     /// Requests with an idempotency key, as the last look at them would say.

@@ -180,6 +180,24 @@ async fn s13_streams_take_places_of_connections() {
 }
 
 #[tokio::test]
+async fn s13_answers_of_which_a_window_takes_the_first_byte_keep_their_places() {
+    let server = Server::with(|options| options.connections_per_address = 10).await;
+    let client = Client::connect(&server, 1).await;
+    let body = format!("{{\"text\": \"{}\"}}", "x".repeat(8 << 10));
+    let mut answers = Vec::new();
+    for _ in 0..10 {
+        let answer = client.send(Method::POST, ECHO, body.as_bytes()).await;
+        let mut answer = timeout(SOON, answer).await.unwrap().unwrap().into_body();
+        let first = timeout(SOON, answer.data()).await.expect("it begins").expect("it is long").unwrap();
+        assert_eq!(first.len(), 1);
+        answers.push(answer);
+    }
+    assert_eq!(client.status(Method::HEAD, "/healthz").await, 503);
+    answers.clear();
+    eventually("there is room again", async || client.status(Method::HEAD, "/healthz").await == 200).await;
+}
+
+#[tokio::test]
 async fn s13_streams_that_are_reset_at_once_leave_nothing_behind() {
     const MOST: u64 = 50;
     let server = Server::with(|options| options.connections_per_address = MOST as usize).await;

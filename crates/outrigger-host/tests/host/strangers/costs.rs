@@ -4,7 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use outrigger_api::{BackupRequest, CheckOutcome, Code, InstallRequest, Platform, Template};
+use outrigger_api::{
+    ApiResult, BackupRequest, CheckOutcome, Code, FunctionQuery, InstallRequest, KeyRequest, Platform, RecordQuery,
+    Template,
+};
 use serde_json::json;
 
 use super::{Server, named, package};
@@ -51,6 +54,36 @@ async fn s13_keys_share_the_list_of_packages_and_install_those_that_are_there_no
     developer.package_inspect(&named("added")).await.expect("it is found");
     assert_eq!(count(&server.local).await, 2);
     assert_eq!(count(&developer).await, 2, "it is the newest list");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s03_texts_to_search_for_are_short() {
+    let server = Server::new(&[]).await;
+    let (viewer, _) = server.key("viewer", "viewer").await;
+    let refused = |listed: ApiResult<()>, is_refused: bool| {
+        assert_eq!(listed.err().map(|error| error.code), is_refused.then_some(Code::InvalidUsage));
+    };
+    for (length, is_refused) in [(256, false), (257, true)] {
+        let query = RecordQuery { contains: Some("a".repeat(length)), ..RecordQuery::default() };
+        refused(viewer.log_list(&query).await.map(drop), is_refused);
+        refused(viewer.run_list(&query).await.map(drop), is_refused);
+    }
+    for (words, is_refused) in [(20, false), (21, true)] {
+        let query = FunctionQuery { text: "a ".repeat(words), ..FunctionQuery::default() };
+        refused(viewer.function_list(&query).await.map(drop), is_refused);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s03_the_scope_of_a_key_has_few_rules() {
+    let server = Server::new(&[]).await;
+    for (rules, expected) in [(256, None), (257, Some(Code::InvalidInput))] {
+        let scope = (0..rules).map(|number| format!("plugin_view:x-{number}")).collect();
+        let (name, roles) = (format!("with-{rules}"), vec!["viewer".to_owned()]);
+        let request = KeyRequest { name, roles, scope: Some(scope), expires_in_s: None };
+        let made = server.local.key_create(request).await;
+        assert_eq!(made.err().map(|error| error.code), expected, "{rules}");
+    }
 }
 
 #[test]

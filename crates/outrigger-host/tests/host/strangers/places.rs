@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use outrigger_api::{CheckOutcome, Code, InstallRequest, PluginName};
+use outrigger_api::{ArchiveKind, CheckOutcome, Code, InstallRequest, PackageUpload, PluginName};
 use outrigger_testkit::components;
 use serde::Serialize;
 
@@ -56,6 +56,14 @@ async fn s24_no_answer_names_the_data_directory_to_a_key_without_paths() {
             assert!(!answer.contains(&root), "{answer}");
         }
     }
+
+    // A file is where uploads go.
+    let _ = std::fs::remove_dir_all(server.path("data/uploads"));
+    std::fs::write(server.path("data/uploads"), "").expect("a file");
+    let content = Box::pin(futures::stream::empty());
+    let upload = PackageUpload { kind: ArchiveKind::Zip, size: None, digest: None, content };
+    let error = developer.package_upload(upload).await.expect_err("it has no place");
+    assert!(error.message.contains("uploads") && !text(&error).contains(&root), "{error:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
