@@ -259,17 +259,17 @@ mod tests {
         };
         let traces = Traces::default();
         let small = trace("plugin.enabled");
-        traces.keep(Arc::clone(&small));
+        traces.keep(Arc::clone(&small), String::new);
         for _ in 0..KEPT {
-            traces.keep(large(30));
+            traces.keep(large(30), String::new);
         }
         let all = traces.list(&TraceFilter::default());
         assert!(all.iter().map(|trace| trace.size()).sum::<usize>() <= KEPT_BYTES + small.size());
         assert!(all.len() > 5 && all.last() == Some(&small), "traces of other hooks stay");
-        traces.keep(large(1_000));
+        traces.keep(large(1_000), String::new);
         let filter = TraceFilter { hook: "shop.sold".parse().ok(), ..TraceFilter::default() };
         assert_eq!(traces.list(&filter).len(), 1, "the latest is kept, whatever its size");
-        traces.keep(large(1));
+        traces.keep(large(1), String::new);
         assert_eq!(traces.list(&filter).len(), 1);
     }
 
