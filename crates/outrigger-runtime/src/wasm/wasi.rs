@@ -2,10 +2,9 @@
 //! case somebody wants to know where the time goes. Interfaces that are granted more finely are in [`super::files`] and
 //! [`super::sockets`].
 
-use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
+use wasmtime::component::{HasData, Linker, ResourceTable};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView as _};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView as _};
-use wasmtime_wasi::p2::DynPollable;
 use wasmtime_wasi::p2::bindings::{self, cli, clocks, io, random, sockets};
 use wasmtime_wasi::random::{WasiRandom, WasiRandomView as _};
 use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView as _};
@@ -20,46 +19,10 @@ impl HasData for HasTable {
     type Data<'a> = &'a mut ResourceTable;
 }
 
-/// The maximum length of a list of pollables. It is held while a call waits, and is not charged. A plugin has at most a
-/// thousand handles.
-const POLLABLES_AT_MOST: usize = 4_096;
-
-/// Waits for pollables. `wasmtime-wasi` accepts a list of any length, which can name the same one a million times.
-struct Polls<'a>(&'a mut ResourceTable);
-
-struct HasPolls;
-
-impl HasData for HasPolls {
-    type Data<'a> = Polls<'a>;
-}
-
-impl io::poll::Host for Polls<'_> {
-    async fn poll(&mut self, pollables: Vec<Resource<DynPollable>>) -> wasmtime::Result<Vec<u32>> {
-        if pollables.len() > POLLABLES_AT_MOST {
-            wasmtime::bail!("a call can wait for at most {POLLABLES_AT_MOST} pollables");
-        }
-        <ResourceTable as io::poll::Host>::poll(self.0, pollables).await
-    }
-}
-
-impl io::poll::HostPollable for Polls<'_> {
-    async fn block(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
-        <ResourceTable as io::poll::HostPollable>::block(self.0, pollable).await
-    }
-
-    async fn ready(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<bool> {
-        <ResourceTable as io::poll::HostPollable>::ready(self.0, pollable).await
-    }
-
-    fn drop(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
-        <ResourceTable as io::poll::HostPollable>::drop(self.0, pollable)
-    }
-}
-
 /// Offers these interfaces.
 pub(super) fn add_to_linker(l: &mut Linker<State>) -> wasmtime::Result<()> {
     io::error::add_to_linker::<_, HasTable>(l, |state| &mut state.called("wasi:io/error").table)?;
-    io::poll::add_to_linker::<_, HasPolls>(l, |state| Polls(&mut state.called("wasi:io/poll").table))?;
+    io::poll::add_to_linker::<_, HasTable>(l, |state| &mut state.called("wasi:io/poll").table)?;
     io::streams::add_to_linker::<_, HasTable>(l, |state| &mut state.called("wasi:io/streams").table)?;
 
     clocks::wall_clock::add_to_linker::<_, WasiClocks>(l, |state| state.called("wasi:clocks/wall-clock").clocks())?;
