@@ -54,9 +54,21 @@ impl Effects for InstallEffects<'_> {
                 }
                 Ok(())
             }
-            Effect::RemoveFiles if !self.kept => remove_folder(&folder).await.map_err(refused),
+            Effect::RemoveFiles if !self.kept && !self.may_be_registered().await => {
+                remove_folder(&folder).await.map_err(refused)
+            }
             _ => Ok(()),
         }
+    }
+}
+
+impl InstallEffects<'_> {
+    /// Whether the store knows the revision, or may know it: a write that failed can come back when the database is
+    /// opened again. Files that turn out to be unused are swept up when the server starts.
+    async fn may_be_registered(&self) -> bool {
+        let store = self.packages.engine.store();
+        let is_known = store.revision_exists(&self.installation.revision.digest).await;
+        store.write_fault().is_some() || !matches!(is_known, Ok(false))
     }
 }
 
