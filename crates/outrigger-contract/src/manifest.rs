@@ -106,6 +106,8 @@ pub struct Manifest {
 impl Manifest {
     /// The longest manifest that is read, in bytes.
     pub const MAX_LENGTH: usize = 1 << 20;
+    /// The most memory that parsing a manifest may take, in bytes.
+    const MOST_MEMORY: usize = 48 << 20;
 
     /// Reads a manifest in TOML.
     ///
@@ -114,6 +116,9 @@ impl Manifest {
     pub fn parse(text: &str) -> Result<Self, ManifestError> {
         if text.len() > Self::MAX_LENGTH {
             return Err(ManifestError::too_long(Self::MAX_LENGTH));
+        }
+        if memory(text) > Self::MOST_MEMORY {
+            return Err(ManifestError::too_many_values());
         }
         let (root, problems) = parsed(text)?;
         Self::read(&root, &problems).ok_or_else(|| ManifestError::from_problems(text, problems))
@@ -128,6 +133,35 @@ impl Manifest {
     pub fn function(&self, name: &FunctionName) -> FunctionOptions {
         self.functions.get(name).cloned().unwrap_or_default()
     }
+}
+
+/// About the most memory that parsing a text takes, in bytes. A table allocates room for 11 entries with the first one,
+/// so a key such as `a.a.a` can take 500 times its length.
+fn memory(text: &str) -> usize {
+    const TABLE: usize = 1_200;
+    const VALUE: usize = 400;
+    // A broken line is a fault.
+    const LINE: usize = 300;
+    const TOKEN: usize = 100;
+    let (mut bytes, mut last) = (0, b'\n');
+    for byte in text.bytes().filter(|byte| byte.is_ascii() && !byte.is_ascii_alphanumeric()) {
+        bytes += match byte {
+            b'.' | b'[' => TABLE,
+            b'=' | b',' => VALUE,
+            b'\n' => LINE,
+            b'-' | b'_' => 0,
+            _ => TOKEN,
+        };
+        if matches!(byte, b' ' | b'\t' | b'-' | b'_') {
+            continue;
+        }
+        // `{}` allocates nothing.
+        if last == b'{' && byte != b'}' {
+            bytes += TABLE;
+        }
+        last = byte;
+    }
+    bytes
 }
 
 /// Parses TOML on a thread of its own. The parser nests 80 inline tables, each with a key of 80 parts: 6,400 tables.

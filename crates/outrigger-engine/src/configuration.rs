@@ -183,6 +183,9 @@ pub(crate) fn lay_over(
 
 /// Maximum size of the stored values of a plugin, as JSON text with encrypted secrets.
 const MOST_BYTES: u64 = 256 << 10;
+/// Maximum length of the text of a configuration that a plugin returns. Characters can be escaped in it. As values, it
+/// takes up to 40 times its length, which nothing counts.
+pub(crate) const LONGEST_TEXT: usize = 1 << 20;
 
 /// Checks that the values to store are not too large. They are kept as a revision, and read with the others.
 pub(crate) fn check_size(plugin: &PluginName, values: &Map<String, Value>) -> Result<(), Failure> {

@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use futures::StreamExt as _;
 use outrigger_api::{ApiError, ApiResult, ArchiveKind, Code, PackageUpload, UploadedPackage};
+use outrigger_compute::Turns;
 use outrigger_contract::Digest;
 use outrigger_registry::{Package, PackageLimits};
 use parking_lot::Mutex;
@@ -18,7 +19,6 @@ use sha2::{Digest as _, Sha256};
 use tempfile::TempPath;
 use time::OffsetDateTime;
 use tokio::io::AsyncWriteExt as _;
-use tokio::sync::Semaphore;
 
 use crate::data_directory::{failed, make_private_folder};
 use crate::disk::{self, Leave};
@@ -32,7 +32,7 @@ const MOST_BYTES: u64 = 1 << 30;
 /// The limits for the uploads of one key.
 const MOST_OF_ONE: usize = 8;
 const MOST_BYTES_OF_ONE: u64 = 256 << 20;
-/// The number of uploads that are unpacked at the same time.
+/// The number of uploads that are unpacked at the same time, of which each key has one.
 const READ_AT_ONCE: usize = 2;
 
 /// The folder of packages that wait.
@@ -43,7 +43,7 @@ pub(crate) struct Uploads {
     places: Arc<Mutex<Vec<Taken>>>,
     /// The reservations of stored uploads.
     waiting: Mutex<HashMap<Digest, Place>>,
-    reading: Semaphore,
+    reading: Turns,
 }
 
 /// The usage of one upload.
@@ -110,7 +110,7 @@ pub(crate) struct Arrived {
 
 impl Uploads {
     pub(crate) fn new(folder: PathBuf) -> Self {
-        let reading = Semaphore::new(READ_AT_ONCE);
+        let reading = Turns::new(READ_AT_ONCE);
         Self { folder, places: Arc::default(), waiting: Mutex::default(), reading }
     }
 
@@ -143,7 +143,7 @@ impl Uploads {
             let message = format!("the received data has the SHA-256 {}, not {}", found.hex(), expected.hex());
             return Err(ApiError::new(Code::DigestMismatch, message));
         }
-        let _reading = self.reading.acquire().await;
+        let _reading = self.reading.begin(sender.unwrap_or_default()).await;
         let (path, folder) = (archive.to_path_buf(), self.folder.clone());
         let staged = in_background(move || {
             let staged = Package::open(path).and_then(|package| package.leaving(leave).stage(&folder));
@@ -319,6 +319,21 @@ mod tests {
         assert_eq!(room(None).expect_err("it is full").code, Code::Busy);
         drop(arriving);
         room(None).expect("there is room again");
+    }
+
+    #[tokio::test]
+    async fn s24_uploads_of_one_key_do_not_wait_in_front_of_those_of_others() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let uploads = Uploads::new(folder.path().join("uploads"));
+        let receive = |sender: &'static str, within| {
+            let content = futures::stream::empty().boxed();
+            let upload = PackageUpload { kind: ArchiveKind::Zip, size: None, digest: None, content };
+            tokio::time::timeout(within, uploads.receive(upload, Some(sender)))
+        };
+        let _turn = uploads.reading.begin("loud").await;
+        assert!(receive("loud", Duration::from_millis(100)).await.is_err(), "it has one turn at a time");
+        let refused = receive("quiet", Duration::from_secs(10)).await.expect("there is a place");
+        assert_eq!(refused.expect_err("it is no archive").code, Code::InvalidPackage);
     }
 
     #[test]

@@ -101,6 +101,7 @@ impl Migrating {
             .replace("$STATUS", &status)
             .replace("$KEY", key)
             .replace("$OLD", old_key)
+            .replace("$PAGES", &(4 + text.len() / 65_536).to_string())
             .replace("$TEXT", &text.replace('"', "\\\""))
     }
 }
@@ -129,7 +130,7 @@ const CORE: &str = r#"(module
     (import "outrigger:plugin/state@1.0.0" "delete" (func $delete (param i32 i32 i32)))
     (import "outrigger:plugin/configuration@1.0.0" "get" (func $setting (param i32 i32 i32)))
     (import "outrigger:plugin/calls@1.0.0" "call" (func $call (param i32 i32 i32 i32 i32)))
-    (memory (export "memory") 4)
+    (memory (export "memory") $PAGES)
     (global $top (mut i32) (i32.const 8192))
     (data (i32.const 0) "$KEY")
     (data (i32.const 32) "$OLD")

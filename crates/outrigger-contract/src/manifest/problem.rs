@@ -53,6 +53,16 @@ impl ManifestError {
         Self { problems: vec![problem] }
     }
 
+    pub(super) fn too_many_values() -> Self {
+        let problem = Problem {
+            place: None,
+            key: String::new(),
+            message: "the manifest has too many tables and values".to_owned(),
+            hint: Some("remove what the plugin does not need, or move data into a file of the package".to_owned()),
+        };
+        Self { problems: vec![problem] }
+    }
+
     /// It cannot be read now, whatever is in it.
     pub(super) fn unreadable(reason: impl fmt::Display) -> Self {
         let message = format!("the manifest cannot be read: {reason}");

@@ -89,6 +89,11 @@ impl Engine {
             |loaded: Arc<dyn LoadedRevision>| async move { loaded.migrate_configuration(&before, &text, opened).await };
         let answer = run_step(loaded, migrate).await;
         let values = match answer.map_err(|fault| plan.failed_in("migrate-configuration", fault))? {
+            Some(text) if text.len() > configuration::LONGEST_TEXT => {
+                let [size, limit] = [text.len(), configuration::LONGEST_TEXT].map(|size| ByteSize::bytes(size as u64));
+                let message = format!("`migrate-configuration` returned {}; the limit is {limit}", size.rounded());
+                return Err(plan.failed(Failure::new(Code::TooLarge, message)));
+            }
             Some(text) => {
                 let migrated = serde_json::from_str(&text).map_err(|error| {
                     let message = format!("`migrate-configuration` did not return a JSON object: {error}");

@@ -234,6 +234,17 @@ async fn what_fails_on_the_way_changes_nothing() {
 }
 
 #[tokio::test]
+async fn s02_a_migration_returns_no_more_than_a_configuration_can_take() {
+    let bench = installed().await;
+    // A plugin could return up to its memory of them. As values, each takes 32 bytes.
+    let many: &str = format!("{{\"location\":[{}0]}}", "0,".repeat(1 << 20)).leak();
+    let own = Migrating { configuration: Some(many), ..Migrating::second() };
+    let error = undone(&bench, "2.0.0", SECOND, &own).await;
+    assert_eq!(error.code, Code::MigrationFailed, "{}", error.message);
+    assert!(error.message.ends_with("`migrate-configuration` returned 2.1MiB; the limit is 1MiB"), "{}", error.message);
+}
+
+#[tokio::test]
 async fn an_unhealthy_version_is_not_taken_although_nothing_is_migrated() {
     let bench = Bench::new().await;
     bench.install(&package(&bench, "1.0.0", "", &Migrating::first())).await.expect("it is installed");

@@ -18,9 +18,9 @@ use super::meter::{Allowance, Metered};
 use super::visit::Visit;
 use crate::file::{self, Links};
 
-/// The longest table of contents that is read: room for every entry that is allowed, with the longest name and
-/// some extra fields.
-const TABLE: u64 = 8 * 1024 * 1024;
+/// The longest table of contents that is read: room for every entry that is allowed, with a name of 200 bytes and some
+/// extra fields. The library keeps up to 15 bytes in memory for each byte of it: an extra field of four bytes takes 40.
+const TABLE: u64 = 3 * 1024 * 1024;
 
 type Archive = ZipArchive<Metered<BufReader<File>>>;
 

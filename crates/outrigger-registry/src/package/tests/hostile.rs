@@ -209,6 +209,35 @@ fn too_many_entries_are_refused() {
     assert!(text.contains("has more than 10000 files and folders"), "{text}");
 }
 
+/// A field of four bytes in the table takes ten times as much in memory.
+#[test]
+fn s02_the_table_of_a_zip_has_room_for_names_and_not_for_much_else() {
+    let yard = Yard::new();
+    let header = |name: u8| {
+        let extra = [0x37, 0x13, 0, 0].repeat(16_000);
+        let mut header = vec![0; 46];
+        header[..4].copy_from_slice(b"PK\x01\x02");
+        header[28] = 1;
+        header[30..32].copy_from_slice(&64_000_u16.to_le_bytes());
+        header.push(name);
+        header.extend(extra);
+        header
+    };
+    let table: Vec<u8> = (0..100).flat_map(header).collect();
+    let mut end = vec![0; 22];
+    end[..4].copy_from_slice(b"PK\x05\x06");
+    (end[8], end[10]) = (100, 100);
+    end[12..16].copy_from_slice(&u32::try_from(table.len()).unwrap().to_le_bytes());
+    end[16..20].copy_from_slice(&1_000_u32.to_le_bytes());
+    let (text, code) = yard.refused(&yard.file("a.zip", &[vec![0; 1_000], table, end].concat()));
+    assert!(text.contains("a.zip has more than 10000 files and folders"), "{text}");
+    assert_eq!(code, Code::PackageTooLarge);
+
+    let mut files = plugin_files();
+    files.extend((0..9_990).map(|number| (format!("{number:0>200}"), Vec::new())));
+    assert!(Package::open(yard.file("b.zip", &zip(&files))).unwrap().digest().is_ok());
+}
+
 #[test]
 fn large_files_are_refused_before_they_are_read() {
     let yard = Yard::new();
