@@ -239,8 +239,8 @@ impl Packages {
         Ok(grant.map(|record| record.grant).unwrap_or_default())
     }
 
-    /// Waits until nobody else adds or removes packages. The requests of this process take turns, because waiting for
-    /// another process blocks a thread.
+    /// Locks the packages against changes by others. The requests of this process take turns, because waiting for another
+    /// process blocks a thread.
     pub(crate) async fn lock(&self, caller: &str) -> ApiResult<PackagesLock> {
         let turn = self.changes.begin(caller).await;
         let directory = self.directory.clone();

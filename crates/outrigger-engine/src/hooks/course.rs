@@ -264,7 +264,7 @@ impl Course<'_> {
         }
         let (hooks, id) = (&self.engine.inner.hooks, &subscriber.subscription.id);
         let _changing = hooks.changing.lock().await;
-        // It may have ended, been disabled, or begun to count anew since the list was fixed.
+        // It may have ended, been disabled, or reset its count since the list was made.
         let present = self.engine.subscription(id).ok();
         let Some(mut subscription) = present.filter(|present| present.enabled && present.failures >= limit) else {
             return false;

@@ -103,7 +103,7 @@ impl Subscriber {
         self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1)
     }
 
-    /// A success: the count begins anew.
+    /// A success resets the count.
     pub(super) fn succeeded(&self) {
         // Checked first, because failures are rare.
         if self.failures.load(Ordering::Relaxed) > 0 {

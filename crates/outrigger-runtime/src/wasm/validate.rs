@@ -15,7 +15,7 @@ use wasmparser::{
     Payload, TypeBounds, ValidPayload, Validator, WasmFeatures,
 };
 
-/// The maximum number of values, fields and names that are looked at, for all instances and functions together: about
+/// The maximum number of values, fields and names that are visited, for all instances and functions together: about
 /// a tenth of a second, and 150 MiB if all of them are copied.
 const LOOKS_AT_MOST: u64 = 1_000_000;
 /// What a component or instance type counts that is declared inside another type. The validator limits each to a
